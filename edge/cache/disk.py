@@ -19,11 +19,12 @@ from edge.cache import moments, recorded
 from edge.cache.answer_file import AnswerFile
 from edge.cache.asked import Asked
 from edge.cache.batches import Batch, Done, Drop, DropUri, Found, Operation, Put
-from edge.cache.places import Index, Place, page_digest, uri_digest, variant_digest
+from edge.cache.places import Place, page_digest, uri_digest, variant_digest
 from edge.cache.purges import Kind, Purge, Purges
 from edge.cache.responses import Entry, Then
 from edge.cache.storing import PARTIAL
 from edge.common import log
+from edge.common.bloom import BloomFilter
 from edge.common.counters import Counters
 
 WRITE_S: Final = 0.05  # after which what waits is written, however little it is
@@ -60,7 +61,7 @@ class DiskAnswers:
         self.memory_bytes = memory_bytes
         self._file, self._purges, self._thread, self._counters = file, purges, thread, counters
         self._loop = asyncio.get_running_loop()
-        self._index = Index(memory_bytes // 2)
+        self._index = BloomFilter(memory_bytes // 2)
         self._age = 0  # of the file, as far as is known
         self._waiting_max_bytes = memory_bytes // 2
         self._waiting_bytes = 0  # of answers on their way
@@ -265,7 +266,7 @@ class DiskAnswers:
     def _count(self, done: Done) -> None:
         """What the disk has said of itself."""
         if done.emptied:
-            self._age, self._index = done.age, Index(self.memory_bytes // 2)
+            self._age, self._index = done.age, BloomFilter(self.memory_bytes // 2)
             for each in self._queue:
                 if isinstance(each, Put):
                     self._index.add(each.place.uri)

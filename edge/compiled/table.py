@@ -15,7 +15,7 @@ MODULES: Final = tuple(
     """
     edge.cache.asked edge.cache.prospects edge.cache.purges edge.cache.responses edge.cache.reuse edge.cache.status
     edge.cache.storing edge.cache.places
-    edge.common.durations edge.common.fair_room edge.common.slices edge.content.tiers
+    edge.common.bloom edge.common.durations edge.common.fair_room edge.common.slices edge.content.tiers
     edge.front.answers edge.front.asking edge.front.bodies edge.front.caching edge.front.cgi edge.front.connection
     edge.front.crowd edge.front.fills edge.front.heads edge.front.http edge.front.kept_answers edge.front.marks
     edge.front.looks edge.front.request edge.front.senders edge.front.telling

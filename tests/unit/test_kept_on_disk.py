@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from edge.cache.asked import Asked
 from edge.cache.moments import Moment, Passed, passed
-from edge.cache.places import DIGEST_BYTES, Index, page_digest, uri_digest, variant_digest
+from edge.cache.places import DIGEST_BYTES, page_digest, uri_digest, variant_digest
 from edge.cache.purges import REMEMBERED_MAX, Named, Purge, Purges
 from edge.cache.recorded import from_bytes, purge_from_bytes, purge_to_bytes, to_bytes
 from edge.cache.responses import Entry
 from edge.cache.reuse import is_of_use
 from edge.cache.storing import Kept
+from edge.common.bloom import BloomFilter
 
 HOUR = Kept(0, 3600, 0, 0, False, (), (), "", "", frozenset())
 
@@ -76,7 +77,7 @@ def test_names_tell_apart_what_differs() -> None:
 
 
 def test_an_index_never_denies_what_is_there() -> None:
-    index, choose = Index(4096), random.Random(3)
+    index, choose = BloomFilter(4096), random.Random(3)
     there: list[bytes] = []
     for number in range(6_000):
         if there and choose.random() < 0.4:
@@ -96,7 +97,7 @@ def test_an_index_never_denies_what_is_there() -> None:
 
 
 def test_an_index_that_is_much_too_small_says_yes() -> None:
-    index = Index(2)
+    index = BloomFilter(2)
     many = [uri_digest("s", f"/{number}") for number in range(2_000)]
     for uri in many:
         index.add(uri)
