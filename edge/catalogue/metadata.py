@@ -124,6 +124,7 @@ class Fetcher(FetcherInterface):
         body = bytearray()
         with self._open(url, {"If-None-Match": etag} if etag else {}) as response:
             if response.status == 304 and etag:
+                response.release_conn()  # has no body: closed, each look would begin with a handshake
                 return None, etag
             for chunk in self._read(url, response):
                 body += chunk
