@@ -20,7 +20,7 @@ WAITS: Final[dict[Lately, bool]] = {"kept": True, "not-kept": False, "unknown": 
 UNCACHEABLE_S: Final = 120.0  # what was not kept is tried again after that; what Varnish takes ("hit-for-miss")
 KEPT_S: Final = 3600.0  # a service that keeps some of its pages may keep one that nobody has asked for yet
 SERVICE_ANSWERS: Final = 4  # pages of a service, none of them kept, from which on none is expected to be: few, not one
-MARKS_MAX: Final = 1 << 15  # pages and paths that are remembered: some 3 MiB
+MARKS_MAX: Final = 1 << 15  # pages and paths that are remembered: some 4 MiB
 SERVICES_MAX: Final = 1 << 13  # versions of services; some 2 MiB
 
 

@@ -15,6 +15,8 @@ from vmimage.errors import OperatorError
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+# To open for reading what should be a file: no link is followed, and no pipe or device is waited for.
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def private_folder(folder: Path, option: str = "--cache") -> int:

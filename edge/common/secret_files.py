@@ -11,11 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
-from edge.common.private import FILE_MODE, FOLDER_MODE
-
-_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+from edge.common.private import FILE_MODE, FOLDER_MODE, READ_FLAGS
 
 
 class NotPrivate(Exception):
@@ -60,7 +57,7 @@ def _opened(
 ) -> Iterator[int]:
     shown = shown or name
     try:
-        descriptor = os.open(name, (_FLAGS & ~os.O_NOFOLLOW if follow else _FLAGS) | flags, dir_fd=folder)
+        descriptor = os.open(name, (READ_FLAGS & ~os.O_NOFOLLOW if follow else READ_FLAGS) | flags, dir_fd=folder)
     except OSError as error:
         what = "a folder" if kind == stat.S_IFDIR else "a file"
         raise NotPrivate(f"{shown}: {what} and no symbolic link expected: {error.strerror}") from None

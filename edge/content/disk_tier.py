@@ -23,7 +23,7 @@ from diskcache.core import MODE_BINARY, MODE_RAW
 
 from edge.common import log
 from edge.common.counters import Counters
-from edge.common.private import private_folder
+from edge.common.private import READ_FLAGS, private_folder
 from edge.content.database import is_damage
 from vmimage.errors import OperatorError
 from vmimage.manifest import BLOB_MAX
@@ -40,7 +40,6 @@ SQLITE_CACHE_PAGES: Final = 256
 USE_NOTED_S: Final = 10.0  # between two notes that something was used: to note it takes a write, to read takes none
 REOPEN_S: Final = 10.0  # between two tries to open a cache that could not be opened
 VALUE_MAX: Final = max(BLOB_MAX, RECORD_MAX)  # bytes of the largest that anybody keeps
-_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FILE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val", re.ASCII)  # as diskcache names them
 
 _logger: Final = log.logger("tiers")
@@ -112,7 +111,7 @@ def _read(path: str) -> bytes:
     :raises ValueError: something else than a file is there, which could have no end, or one that no value fills.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = os.open(path, READ_FLAGS)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

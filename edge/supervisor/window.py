@@ -12,7 +12,7 @@ from edge.model.flow import Tier
 from edge.model.services import Service
 
 GENERATION_S: Final = 15.0
-SERVICES_MAX: Final = 10_000  # counted in a generation, at 400 bytes each; of others only the sum is known
+SERVICES_MAX: Final = 10_000  # counted in a generation, at some 500 bytes each; of others only the sum is known
 # Buckets are quarters of powers of two of a microsecond, from 16 µs to a minute and more: a figure is an eighth off at
 # most.
 _FIRST_BITS: Final = 5

@@ -57,7 +57,7 @@ class Way:
     far: Link  # to the origin
     near: Link | None = None  # to a parent; None: there is none
     warm: bool = False  # the parent has everything already
-    knows: bool = True  # the edge knows the catalogue whole, as it does a small one
+    knows: bool = False  # the edge knows the catalogue whole, as it does a small one
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def ways(rtt_s: float, rate: float) -> list[Way]:
     near = Link(NEAR_S, window_bytes=INITIAL_WINDOW)
     return [
         Way(f"no parent{limit}", far),
-        Way(f"no parent, a large catalogue{limit}", far, knows=False),
+        Way(f"no parent, a small catalogue{limit}", far, knows=True),
         Way(f"a parent half way, cold{limit}", half, half),
         Way(f"a parent near, cold{limit}", far, near),
         Way(f"a parent near, warm{limit}", far, near, warm=True),
@@ -270,9 +270,9 @@ def main(arguments: Sequence[str]) -> None:
     print(table(groups))
     middle = [in_middle(starts) for starts in groups]
     print("", *map(waterfall, middle), sep="\n")
-    free = [start for start in middle if not start.way.far.rate]
+    free = [start for start in middle if not (start.way.far.rate or start.way.knows)]
     if asked.picture is not None:
-        draw([start for start in free if start.way.near is None and start.way.knows], asked.picture)
+        draw([start for start in free if start.way.near is None], asked.picture)
     if asked.parents is not None:
         draw(
             [start for what in (SERVICES[0][1], SERVICES[2][1]) for start in free if start.what == what], asked.parents

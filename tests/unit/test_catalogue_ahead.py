@@ -140,7 +140,7 @@ def test_a_directory_learns_it_after_its_look_and_goes_on_with_news(origin: Orig
     asyncio.run(scenario())
 
 
-def test_a_directory_that_is_woken_during_a_look_looks_again(origin: Origin) -> None:
+def test_a_directory_that_is_woken_during_a_look_looks_again(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         directory, looks = Directory(origin.catalogue, Counters(), 60), 0
         real = origin.catalogue.refresh
@@ -153,7 +153,7 @@ def test_a_directory_that_is_woken_during_a_look_looks_again(origin: Origin) -> 
             return real()
 
         loop = asyncio.get_running_loop()
-        origin.catalogue.refresh = look  # type: ignore[method-assign]
+        monkeypatch.setattr(origin.catalogue, "refresh", look)
         watching = asyncio.create_task(directory.watch(lambda: 300.0))
         await until(lambda: looks >= 2, "another look")
         watching.cancel()
